@@ -1,12 +1,21 @@
 import assert from "node:assert/strict";
+import { generateKeyPairSync, randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:https";
 import type { RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, before, test } from "node:test";
-import { listHostCertificates } from "../src/store/hosts/host-certificates.ts";
+import { pino } from "pino";
+import { intakeHere } from "../src/certificates/upload-text.ts";
+import { firstRow } from "../src/control/routing/host-certificate-taking.ts";
+import { zoneOf } from "../src/control/routing/zones.ts";
+import { acmeKeyPlace } from "../src/keys/places.ts";
+import { AcmeRenewal } from "../src/platform/acme-renewal.ts";
+import { acmeAccountAt, putAcmeAccount } from "../src/store/hosts/acme.ts";
+import { listHostCertificates, putHostCertificate } from "../src/store/hosts/host-certificates.ts";
 import { type Envelope, startControl, type TestControl } from "./helpers/control.ts";
 import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
+import { until } from "./helpers/until.ts";
 
 const HOST = "api.acme.example";
 let control: TestControl;
@@ -123,6 +132,98 @@ test("the server's problem is reported, on one line", async () => {
   const answer = await order(server.url);
   assert.equal(answer.errors[0]?.code, 7000863);
   assert.match(answer.errors[0]?.message ?? "", /rateLimited: too many\?\?x{100,400}\. /);
+});
+
+test("an account whose opening nobody heard of is opened with the same key, one that is refused with another", async () => {
+  const keys: string[] = [];
+  const stored: boolean[] = [];
+  let answer: "none" | "refusal" = "none";
+  await using server = await serve((request, response) => {
+    const url = `https://${request.headers.host}`;
+    response.setHeader("replay-nonce", "bm9uY2U");
+    const open = async (): Promise<void> => {
+      const sent = JSON.parse(Buffer.concat(await request.toArray()).toString());
+      const [head, asked] = [sent.protected, sent.payload].map((text) =>
+        JSON.parse(Buffer.from(text, "base64url").toString()),
+      );
+      if (asked.onlyReturnExisting !== true) {
+        keys.push(head.jwk.x);
+        stored.push(
+          (await acmeAccountAt(control.store.db, control.accountId, server.url)) !== null,
+        );
+        if (answer === "none") {
+          request.socket.destroy();
+          return;
+        }
+      }
+      const type = "urn:ietf:params:acme:error:accountDoesNotExist";
+      response.writeHead(400, { "content-type": "application/problem+json" });
+      response.end(JSON.stringify({ type, detail: "no" }));
+    };
+    if (request.url === "/account") void open();
+    else if (request.url === "/nonce") response.end();
+    else {
+      response.setHeader("content-type", "application/json");
+      const directory = { newNonce: `${url}/nonce`, newAccount: `${url}/account` };
+      response.end(JSON.stringify({ ...directory, newOrder: `${url}/order` }));
+    }
+  });
+  assert.match(String(codeOf(await order(server.url))), /^7000862,/);
+  assert.match(String(codeOf(await order(server.url))), /^7000862,/);
+  assert.deepEqual(keys, [keys[0], keys[0]], "the first may have opened it");
+  answer = "refusal";
+  const other = `${server.url}/other`;
+  assert.match(String(codeOf(await order(other))), /^7000863,/);
+  assert.match(String(codeOf(await order(other))), /^7000863,/);
+  assert.notEqual(keys[3], keys[2]);
+  assert.deepEqual(stored.slice(0, 2), [true, true]);
+  assert.equal(await acmeAccountAt(control.store.db, control.accountId, other), null);
+});
+
+test("a renewal that a killed platform began is begun again a quarter of an hour later, not at each start", async () => {
+  const { store, keyring, edge, outbound, accountId } = control;
+  let asked = 0;
+  const silent = Promise.withResolvers<void>();
+  await using server = await serve(() => {
+    asked += 1;
+    silent.resolve();
+  });
+  const now = new Date();
+  const on = now.toISOString();
+  await store.housekeep(async ({ db }) => {
+    const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    const pem = privateKey.export({ type: "pkcs8", format: "pem" });
+    const { url: directory } = server;
+    const id = randomUUID();
+    const sealedKey = keyring.seal(acmeKeyPlace(accountId, id), pem);
+    const account = { id, accountId, directory, email: null, authority: authority.pem };
+    await putAcmeAccount(db, { ...account, sealedKey, createdOn: on });
+    const { chain } = await authority.issue({ subject: "CN=due" });
+    const row = firstRow(
+      { id: randomUUID(), accountId, zone: zoneOf(accountId, "due.acme.example") },
+      { hosts: ["due.acme.example"], chain, sealedKey, notAfter: on, modifiedOn: on },
+    );
+    const renewed = { source: "acme", acmeAccountId: id, acmeNextOn: on } as const;
+    await putHostCertificate(db, { ...row, ...renewed });
+  });
+  let time = now.getTime();
+  const clock = (): Date => new Date(time);
+  const platform = (): AcmeRenewal => {
+    const log = pino({ level: "silent" });
+    const parts = { store, keyring, edge, outbound, clock, intake: intakeHere, log };
+    return AcmeRenewal.idle(parts);
+  };
+  const killed = platform().look();
+  await silent.promise;
+  await platform().look();
+  time += 14 * 60_000;
+  await platform().look();
+  assert.equal(asked, 1);
+  time += 60_000;
+  const again = platform().look();
+  await until(() => asked === 2);
+  await server[Symbol.asyncDispose]();
+  await Promise.all([killed, again]);
 });
 
 test("one account begins twenty orders at once, and no more", async () => {

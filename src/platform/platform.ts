@@ -13,6 +13,7 @@ import { Failure } from "../failures/failures.ts";
 import { storageFailure } from "../failures/of-storage.ts";
 import { listAccounts } from "../store/access/accounts.ts";
 import { bootstrap } from "../store/bootstrap.ts";
+import { deleteChallenges } from "../store/hosts/acme.ts";
 import { AddressPolicy } from "../network/addresses.ts";
 import { Outbound } from "../network/outbound.ts";
 import { storeSource } from "../store/change-feed.ts";
@@ -85,6 +86,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   const intake = stack.use(
     new ProcessIntake({ workingDirectory: "/", user: users.intake, processes: null, log }),
   );
+  await opened.housekeep(({ db }) => deleteChallenges(db));
   const first = await bootstrap(opened, { scopes: allScopes, now: clock() });
   const accountId = first?.accountId ?? (await firstAccount(opened));
   const workerPorts = options.workerPorts.map((port) => ({

@@ -6,6 +6,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { connect } from "node:tls";
 import { pino } from "pino";
@@ -194,6 +195,9 @@ test(
     const { token } = first.ready;
     await using second = await startPlatform({ args, dataFolder, token });
     assert.equal((await presented(second)).serialNumber, serialNumber);
+    using database = new DatabaseSync(join(dataFolder, "countersign.db"), { readOnly: true });
+    const challenges = database.prepare("SELECT host FROM acme_challenges").all();
+    assert.deepEqual(challenges, [], "ten orders that were killed would leave no room for another");
     silent.closeAllConnections();
     silent.close();
   },

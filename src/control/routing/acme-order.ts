@@ -18,7 +18,13 @@ export interface AcmeOrder extends Omit<AcmeServer, "signal"> {
   readonly challenge: AcmeChallengeKind | null;
   /** Aborts the order. */
   readonly signal?: AbortSignal;
-  /** Called when the account is open: its key has to be stored, whatever happens to the order. */
+  /**
+   * Called before an account is opened: its key has to be stored, for it may be open where nobody hears of it any more.
+   */
+  opening(this: void): Promise<void>;
+  /** Called where the server refused to open it. */
+  notOpened(this: void): Promise<void>;
+  /** Called when the account is open, also where it was before. */
   opened(this: void): Promise<void>;
   /** Makes the ingress answer the challenge; in force on return. Disposing of the result removes it. */
   present(this: void, challenge: PresentedChallenge): Promise<AsyncDisposable>;
@@ -94,8 +100,16 @@ async function signIn(client: Client, order: AcmeOrder): Promise<void> {
     if (contact) await client.updateAccount(contact);
     return;
   }
-  await client.createAccount({ termsOfServiceAgreed: acceptsTerms, ...contact });
+  await order.opening();
+  try {
+    await client.createAccount({ termsOfServiceAgreed: acceptsTerms, ...contact });
+  } catch (error) {
+    if (error instanceof Failure && REFUSED.has(error.code)) await order.notOpened();
+    throw error;
+  }
 }
+
+const REFUSED: ReadonlySet<string> = new Set(["acme_refused", "acme_external_account_required"]);
 
 /** A private server may have forgotten its accounts. */
 async function isFound(client: Client): Promise<boolean> {

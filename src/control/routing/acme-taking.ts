@@ -7,12 +7,14 @@ import {
   acmeExternalAccount,
   challengesBefore,
   challengesOf,
+  deleteAcmeAccount,
   deleteChallenge,
   LONGEST_ACME_PAUSE,
   findAcmeAccount,
   putAcmeAccount,
   putAcmeExternalAccount,
   putChallenge,
+  renewalBegun,
   renewalFailed,
   replaceAcmeAccount,
 } from "../../store/hosts/acme.ts";
@@ -110,6 +112,7 @@ export async function takeByAcme(
     challenge: wish.challenge ?? before?.challenge ?? null,
     external: named ?? bound,
     namesExternal: named !== null,
+    isFirst: there === null,
     replaces: there !== null && isOther,
   });
 }
@@ -143,6 +146,10 @@ export async function renew(
   try {
     const account = await findAcmeAccount(store.db, acmeAccountId ?? "");
     if (account === null) throw new Failure("internal", { message: "it has no ACME account" });
+    // A server issues few certificates for a host in a week: if this process ends again and again, its orders do not
+    // follow each other at once.
+    const again = new Date(clock().getTime() + FIRST_RETRY).toISOString();
+    await store.housekeep(({ db }) => renewalBegun(db, id, again));
     const target = { accountId, host, by: systemItself };
     const { notAfter } = await obtain(
       context,
@@ -154,13 +161,14 @@ export async function renew(
         challenge: row.acmeChallenge,
         external: await acmeExternalAccount(store.db, account.id),
         namesExternal: false,
+        isFirst: false,
         replaces: false,
       },
       { id, signal },
     );
     log.info({ accountId, host, notAfter }, "a host's certificate was renewed by ACME");
   } catch (error) {
-    // The platform is ending; the order is made again after the next start.
+    // The platform is ending; the order is made again once it is due.
     if (signal.aborted) return;
     const isTold = error instanceof Failure;
     log.warn(
@@ -177,7 +185,7 @@ export async function renew(
   }
 }
 
-/** Removes challenges of orders whose process has ended. */
+/** Removes challenges that could not be removed with their orders. */
 export async function forgetOldChallenges({ store, edge, clock }: AcmeContext): Promise<void> {
   const old = await challengesBefore(store.db, new Date(clock().getTime() - OVER));
   if (old.length === 0) return;
@@ -209,6 +217,8 @@ interface Terms extends Pick<AcmeOrder, "isKnown" | "acceptsTerms" | "challenge"
   readonly external: AcmeExternalAccountRow | null;
   /** The stored values come from this order. If not, the key may have been re-wrapped meanwhile, and is not written. */
   readonly namesExternal: boolean;
+  /** No account of the server is stored yet. */
+  readonly isFirst: boolean;
   /** The order's MAC key replaces a stored one. */
   readonly replaces: boolean;
 }
@@ -218,13 +228,20 @@ async function obtain(
   context: AcmeContext,
   target: HostTarget,
   account: AcmeAccountRow,
-  { external, namesExternal, replaces, ...terms }: Terms,
+  { external, namesExternal, isFirst, replaces, ...terms }: Terms,
   renewed?: { readonly id: string; readonly signal: AbortSignal },
 ): Promise<HostCertificateRow> {
   const { store, keyring, intake, clock } = context;
   const { accountId, host } = target;
   const { directory, email, authority } = account;
   const outbound = context.outbound.of(accountId);
+  const keep = (): Promise<void> =>
+    store.housekeep(async ({ db }) => {
+      if (replaces) await replaceAcmeAccount(db, account);
+      const id = await putAcmeAccount(db, account);
+      // If another order has opened the account first, that order's external account counts.
+      if (namesExternal && external?.id === id) await putAcmeExternalAccount(db, external);
+    });
   const own = authority === null ? null : outbound.trusting(authority);
   await using _ = own ?? { [Symbol.asyncDispose]: async () => {} };
   const { chain, key } = await orderCertificate({
@@ -239,16 +256,15 @@ async function obtain(
     },
     outbound: own ?? outbound,
     ...(renewed && { signal: renewed.signal }),
-    // Stored at once, whatever happens to the order: servers limit new accounts, and may accept an external account
-    // only once.
-    opened: async () => {
-      await store.housekeep(async ({ db }) => {
-        if (replaces) await replaceAcmeAccount(db, account);
-        const id = await putAcmeAccount(db, account);
-        // If another order has opened the account first, that order's external account counts.
-        if (namesExternal && external?.id === id) await putAcmeExternalAccount(db, external);
-      });
+    // Stored before, whatever happens to the order or to this process: servers limit new accounts, and may accept an
+    // external account only once. A key that works is replaced by one that works alone.
+    opening: async () => {
+      if (isFirst) await keep();
     },
+    notOpened: async () => {
+      if (isFirst) await store.housekeep(({ db }) => deleteAcmeAccount(db, account.id));
+    },
+    opened: keep,
     present: (challenge) => present(context, { accountId, host }, challenge),
   });
   const acmeAccountId = await store.housekeep(({ db }) => putAcmeAccount(db, account));

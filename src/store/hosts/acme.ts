@@ -43,6 +43,16 @@ export async function putAcmeAccount(db: Database, row: AcmeAccountRow): Promise
   return id;
 }
 
+/** Forgets an account that a server refused to open, with its external account. Nothing, where it is used. */
+export async function deleteAcmeAccount(db: Database, id: string): Promise<void> {
+  const used = db.selectFrom("hostCertificates").select("id").where("acmeAccountId", "=", id);
+  await db
+    .deleteFrom("acmeAccounts")
+    .where("id", "=", id)
+    .where((e) => e.not(e.exists(used)))
+    .execute();
+}
+
 /** Replaces the key: another account at the server was opened. */
 export async function replaceAcmeAccount(db: Database, row: AcmeAccountRow): Promise<void> {
   const { id, email, authority, sealedKey, createdOn } = row;
@@ -96,7 +106,12 @@ export async function deleteChallenge(
     .execute();
 }
 
-/** Challenges of orders whose process ended before the order did. */
+/** To be called before any order begins: all are of orders that a process before has begun. */
+export async function deleteChallenges(db: Database): Promise<void> {
+  await db.deleteFrom("acmeChallenges").execute();
+}
+
+/** Challenges of orders that ended, and could not be removed then. */
 export async function challengesBefore(db: Database, time: Date): Promise<AcmeChallengeRow[]> {
   return db
     .selectFrom("acmeChallenges")
@@ -140,6 +155,11 @@ export const LONGEST_ACME_PAUSE: number = 6 * 3_600_000;
 
 /** Of an account. */
 const AT_ONCE = 5;
+
+/** No other order is begun before that. */
+export async function renewalBegun(db: Database, id: string, acmeNextOn: string): Promise<void> {
+  await db.updateTable("hostCertificates").set({ acmeNextOn }).where("id", "=", id).execute();
+}
 
 /** Nothing, where it is not renewed by ACME any more. */
 export async function renewalFailed(

@@ -2,6 +2,7 @@ import type { ClientHttp2Stream, Http2Session, Http2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { MOST_HEADERS } from "../forward/limits.ts";
+import { SmallFrames } from "./small-frames.ts";
 
 // What comes on a connection and is no part of an answer: blank lines, extensions of chunks, endless reasons, frames of
 // control. Parsers take any amount of it, and read it as fast as it comes, while all others wait.
@@ -38,12 +39,14 @@ export class Overhead {
  */
 export class SessionOverhead {
   readonly #flooded: (what: string) => void;
+  readonly #frames: SmallFrames;
   #data = 0;
   #answers = 0;
 
   /** @param flooded is told what came. It ends the session */
   constructor(session: Http2Session, stream: Duplex, flooded: (what: string) => void) {
     this.#flooded = flooded;
+    this.#frames = new SmallFrames(stream);
     const socket = stream as Socket;
     let { bytesRead, bytesWritten } = socket;
     const timer = setInterval(() => {
@@ -83,9 +86,12 @@ export class SessionOverhead {
       if (chunk !== null) this.body(chunk.length);
       return push(chunk, encoding);
     };
+    this.#frames.join(stream);
   }
 
+  /** A request that goes to an origin. Its `push` is replaced before. */
   follow(stream: ClientHttp2Stream): void {
+    this.#frames.join(stream);
     let informational = 0;
     stream.once("response", () => (this.#answers += 1));
     stream.on("headers", () => {

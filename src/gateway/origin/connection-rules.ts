@@ -81,7 +81,6 @@ function breaksOff(stream: ClientHttp2Stream, abort: AbortController): ClientHtt
  * What ended before END_STREAM came was cut (RFC 9113, section 8.1).
  */
 function reportsCuts(stream: ClientHttp2Stream, overhead: SessionOverhead): ClientHttp2Stream {
-  overhead.follow(stream);
   const push = stream.push.bind(stream);
   let ended = false;
   stream.push = (chunk: unknown, encoding?: BufferEncoding) => {
@@ -105,6 +104,7 @@ function reportsCuts(stream: ClientHttp2Stream, overhead: SessionOverhead): Clie
       return false;
     }
   };
+  overhead.follow(stream);
   return stream;
 }
 

@@ -1,6 +1,15 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { type ClientRequest, type IncomingMessage, request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -265,10 +274,14 @@ describe("what Workers keep", () => {
     assert.match((await answer.toArray()).join(""), /MD5 checksum you specified did not match/);
     await until(() => files().length === 1);
     const killed = await half("/put", 1);
+    // As of an object whose row was never written.
+    const lost = join(blobs, "0".repeat(80));
+    writeFileSync(lost, "lost");
+    utimesSync(lost, 0, 0);
     for (const pid of readdirSync(join(platform.dataFolder, "run/pids"))) {
       process.kill(Number(pid), "SIGKILL");
     }
-    await until(() => files().length === 1);
+    await until(() => files().length === 1, 60_000);
     killed.destroy();
     await until(async () => {
       const kept = await platform.worker("uploads", "/list").catch(() => null);

@@ -14,6 +14,7 @@ import { ask } from "./ask.ts";
 import { Objects } from "./objects.ts";
 import { StorageProcess } from "./storage-process.ts";
 import { removeUnfinished } from "./unfinished-files.ts";
+import { removeUnnamed } from "./unnamed-files.ts";
 
 export interface StorageOptions {
   readonly run: RunDirectory;
@@ -37,6 +38,7 @@ export class Storage {
   readonly #accounts = new Map<string, Promise<StorageProcess>>();
   #count = 0;
   readonly #places = new Map<string, string>();
+  readonly #tidying = new Map<string, AbortController>();
 
   constructor(options: StorageOptions) {
     this.#options = options;
@@ -101,6 +103,7 @@ export class Storage {
   }
 
   async stop(grace: number): Promise<void> {
+    for (const tidying of this.#tidying.values()) tidying.abort();
     await this.queues.stop(grace);
     const processes = await Promise.allSettled(this.#accounts.values());
     await Promise.all(
@@ -135,9 +138,7 @@ export class Storage {
         cpu,
         log: log.child({ account: accountId, from: "storage" }),
         started: async (since) => {
-          removeUnfinished(data, since).catch((err: unknown) => {
-            log.warn({ err, account: accountId }, "unfinished uploads stay on the disk");
-          });
+          void this.#tidy(accountId, data, since);
           for (const socket of this.#target(accountId).entrypoints.values()) {
             await links.renew(socket);
           }
@@ -148,6 +149,22 @@ export class Storage {
         message: `the storage of the account does not start: ${(cause as Error).message}`,
         cause,
       });
+    }
+  }
+
+  /** Removes what the process before has left of uploads that it did not end. Never rejects. */
+  async #tidy(accountId: string, data: string, before: number): Promise<void> {
+    const log = this.#options.log.child({ account: accountId });
+    this.#tidying.get(accountId)?.abort();
+    const tidying = new AbortController();
+    this.#tidying.set(accountId, tidying);
+    const { signal } = tidying;
+    try {
+      await removeUnfinished(data, before);
+      const removed = await removeUnnamed({ data, before, signal });
+      if (removed > 0) log.info({ removed }, "files of uploads to R2 that were killed are removed");
+    } catch (err) {
+      if (!signal.aborted) log.warn({ err }, "unfinished uploads stay on the disk");
     }
   }
 

@@ -28,7 +28,7 @@ export async function removeUnfinished(data: string, before: number): Promise<vo
 }
 
 /** None of a folder that is not there. A bucket may have millions: one after the other. */
-async function* namesIn(folder: string): AsyncGenerator<string> {
+export async function* namesIn(folder: string): AsyncGenerator<string> {
   try {
     for await (const { name } of await opendir(folder, { bufferSize: 1_000 })) yield name;
   } catch (error) {

@@ -169,29 +169,34 @@ function renumber(client: Duplex, upstream: Duplex): Promise<boolean> {
   return new Promise((fulfil) => {
     const up = new Numbers(1);
     const down = new Numbers(-1);
+    // Neither side is read faster than the other one reads.
     const fromClient = (): void => {
-      for (let chunk = client.read(); chunk !== null; chunk = client.read()) {
-        up.shift(chunk as Buffer);
+      while (!upstream.writableNeedDrain) {
+        const chunk = client.read() as Buffer | null;
+        if (chunk === null) return;
+        up.shift(chunk);
         upstream.write(chunk);
       }
     };
     const fromServer = (): void => {
-      for (let chunk = upstream.read(); chunk !== null; chunk = upstream.read()) {
-        down.shift(chunk as Buffer);
+      while (!down.decided && !client.writableNeedDrain) {
+        const chunk = upstream.read() as Buffer | null;
+        if (chunk === null) return;
+        down.shift(chunk);
         client.write(chunk);
-        if (down.decided) over();
       }
+      if (down.decided) over();
     };
     const over = (): void => {
-      client.off("readable", fromClient);
-      upstream.off("readable", fromServer);
+      client.off("readable", fromClient).off("drain", fromServer);
+      upstream.off("readable", fromServer).off("drain", fromClient);
       for (const socket of [client, upstream]) {
         for (const event of ENDS) socket.off(event, over);
       }
       fulfil(down.decided);
     };
-    client.on("readable", fromClient);
-    upstream.on("readable", fromServer);
+    client.on("readable", fromClient).on("drain", fromServer);
+    upstream.on("readable", fromServer).on("drain", fromClient);
     for (const socket of [client, upstream]) {
       for (const event of ENDS) socket.on(event, over);
     }

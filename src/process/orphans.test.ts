@@ -32,9 +32,10 @@ function named(argv0: string, path: string): ChildProcess {
 
 test("a process that was recorded and still runs is ended", async () => {
   const child = sleeper();
+  const ended = once(child, "exit");
   await new ProcessRecords(folder).add(child.pid!);
   await new ProcessRecords(folder).endOrphans();
-  const [, signal] = (await once(child, "exit")) as [number | null, string | null];
+  const [, signal] = (await ended) as [number | null, string | null];
   assert.equal(signal, "SIGKILL");
 });
 
@@ -64,8 +65,10 @@ test(
   async () => {
     const half = named("/usr/bin/bwrap", join(folder, "g/2"));
     const others = [named("node", join(folder, "g/2")), named("bwrap", `${folder}-of-another/g/2`)];
+    // It may be gone before the others were looked at.
+    const ended = once(half, "exit");
     await endHalfStarted(folder);
-    const [, signal] = (await once(half, "exit")) as [number | null, string | null];
+    const [, signal] = (await ended) as [number | null, string | null];
     assert.equal(signal, "SIGKILL");
     for (const { exitCode, signalCode } of others) assert.equal(exitCode ?? signalCode, null);
   },

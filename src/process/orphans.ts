@@ -16,7 +16,7 @@ export class ProcessRecords {
   }
 
   async add(pid: number): Promise<void> {
-    const identity = await identify(pid);
+    const identity = await identityOf(pid);
     if (identity !== null) await writeFile(join(this.#folder, String(pid)), identity);
   }
 
@@ -30,7 +30,7 @@ export class ProcessRecords {
     for (const name of await readdir(this.#folder)) {
       const pid = Number(name);
       const recorded = await readFile(join(this.#folder, name), "utf8");
-      if (Number.isSafeInteger(pid) && recorded !== "" && (await identify(pid)) === recorded) {
+      if (Number.isSafeInteger(pid) && recorded !== "" && (await identityOf(pid)) === recorded) {
         kill(pid);
       }
     }
@@ -55,8 +55,8 @@ export async function endHalfStarted(folder: string): Promise<void> {
 
 const run = promisify(execFile);
 
-/** Null: no such process. */
-async function identify(pid: number): Promise<string | null> {
+/** What no other process ever has with this id. Null: no such process. */
+export async function identityOf(pid: number): Promise<string | null> {
   try {
     const [boot, stat] = await Promise.all([
       readFile("/proc/sys/kernel/random/boot_id", "utf8"),

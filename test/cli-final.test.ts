@@ -133,6 +133,9 @@ describe("the files for operators", () => {
     assert.equal(status, 0, stdout);
     assert.match(unit, /^KillMode=mixed$/m);
     assert.match(unit, /^TimeoutStopSec=\d+$/m);
+    // What would make the groups read-only that it is given by the other.
+    assert.match(unit, /^Delegate=memory$/m);
+    assert.doesNotMatch(unit, /^ProtectControlGroups=/m);
     for (const line of unit.split("\n")) assert.match(line, /^(#.*|\[[A-Z]\w+\]|[A-Z]\w+=.*|)$/);
   });
 

@@ -83,6 +83,34 @@ test("a Worker runs in the sandbox that the start tells of", { skip }, async () 
   if (process.arch === "x64") assert.match(status, /^Seccomp:\s+2$/m);
 });
 
+test(
+  "where /proc/sys cannot be written to, as under the systemd unit, the sandbox is the same",
+  { skip },
+  async () => {
+    const script = [
+      "mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys",
+      'exec "$@"',
+    ].join(" && ");
+    const entry = new URL("helpers/find-sandbox.ts", import.meta.url).pathname;
+    const { stdout, stderr } = spawnSync(
+      "unshare",
+      [
+        ...(process.getuid?.() === 0 ? [] : ["--map-root-user"]),
+        "--mount",
+        "sh",
+        "-c",
+        script,
+        "sh",
+        process.execPath,
+        entry,
+        attacker,
+      ],
+      { encoding: "utf8" },
+    );
+    assert.match(stdout, /^bubblewrap: sandboxed/, stderr);
+  },
+);
+
 test("without bubblewrap, required refuses to start, and auto says what is missing", async () => {
   const { PATH } = process.env;
   process.env["PATH"] = "";

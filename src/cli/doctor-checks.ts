@@ -3,6 +3,7 @@ import { createServer } from "node:net";
 import { join, resolve as absolute } from "node:path";
 import { describeExpiry } from "../certificates/expiry.ts";
 import { workerdSandbox } from "../edge/generation/workerd.ts";
+import { findCommand } from "../process/walls/find-command.ts";
 import { isPassage } from "../process/walls/own-user.ts";
 import { findProcessUsers } from "../process/walls/process-users.ts";
 import { runsIn } from "../process/walls/sandbox.ts";
@@ -37,6 +38,7 @@ export async function runChecks(options: CheckOptions): Promise<readonly Check[]
     await checkWorkerd(),
     await checkSandbox(status, dataFolder),
     await checkUsers(status, dataFolder),
+    await checkMemoryLimits(status),
     checkDataFolder(dataFolder),
     ...(await checkStorage({ dataFolder, masterKey: options.masterKey, keyInUse })),
     ...[checkFileLimit(pid) ?? []].flat(),
@@ -101,6 +103,24 @@ async function checkUsers(status: PlatformStatus | null, folder: string): Promis
   const fix =
     "Install util-linux, and Node and Countersign where everybody on the machine may read: docs/security.md.";
   return { ...check, result: "warning", fix };
+}
+
+/** What keeps the memory of Workers within `--worker-memory`. */
+async function checkMemoryLimits(status: PlatformStatus | null): Promise<Check> {
+  const name = "memory limits";
+  const { isInForce, summary } = status?.memoryGroups ?? { isInForce: false, summary: null };
+  const groups =
+    summary === null ? "" : isInForce ? `, and ${summary}` : `; no cgroups: ${summary}`;
+  const kernel = "the kernel limits each Worker's";
+  if ((await findCommand("prlimit")) !== null)
+    return { name, result: "ok", finding: `${kernel}: RLIMIT_DATA${groups}` };
+  if (isInForce) return { name, result: "ok", finding: `${kernel}: ${summary}` };
+  return {
+    name,
+    result: "warning",
+    finding: `each Worker's is checked twice a second, which a fast program can pass${groups}`,
+    fix: "Install util-linux, so that the kernel enforces them: docs/security.md.",
+  };
 }
 
 function checkDataFolder(folder: string): Check {

@@ -70,6 +70,8 @@ export interface EdgeStatus {
     readonly isHindered: boolean;
     readonly summary: string;
   };
+  /** Whether the kernel counts all that a Worker has it keep. The summary says where, or why not. */
+  readonly memoryGroups: { readonly isInForce: boolean; readonly summary: string };
   /** Of all its processes together. */
   readonly gateway: ProcessStatus;
   readonly gatewayProcesses: readonly ProcessStatus[];

@@ -19,6 +19,7 @@ import { AssetStore } from "./assets.ts";
 import { Previews, previewShares } from "./previews.ts";
 import { Reconciler } from "./reconciler.ts";
 import { Traffic } from "./traffic.ts";
+import { MemoryGroups } from "../process/memory-groups.ts";
 import { RunDirectory } from "../process/run-directory.ts";
 import { Storage } from "./storage/storage.ts";
 import { WorkflowCalls } from "./storage/workflow-calls.ts";
@@ -49,6 +50,9 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     users = noUsers("they were not asked for"),
   } = options;
   await using cleanup = new AsyncDisposableStack();
+  // Before any process is started that would have to be moved, and after the last has ended.
+  const memoryGroups = await MemoryGroups.open();
+  cleanup.defer(() => memoryGroups.close());
   const run = await RunDirectory.open(options.runDirectory);
   if (users.ingress !== null) await run.offerTo(users.ingress);
   const sandbox = await workerdSandbox(options.sandbox, {
@@ -189,6 +193,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
       };
     },
     limits,
+    memoryGroups,
     originPort,
     startTimeout: options.startTimeout ?? 15_000,
     log,
@@ -280,6 +285,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     status: () => ({
       sandbox: { kind: sandbox.kind, summary: sandbox.summary },
       users: describeUsers(users),
+      memoryGroups: { isInForce: memoryGroups.isInForce, summary: memoryGroups.summary },
       gateway: gateway.status(),
       gatewayProcesses: gateway.processes(),
       ingress: ingress.status(),

@@ -23,16 +23,10 @@ export async function platformStatus({
   unsafeOldTls,
   folderFailures,
 }: StatusSources): Promise<PlatformStatus> {
-  const { sandbox, users, gateway, gatewayProcesses, ingress, ingressProcesses, workers } =
-    edge.status();
+  const { workers, ...running } = edge.status();
   const source = storeSource(store);
   return {
-    sandbox,
-    users,
-    gateway,
-    gatewayProcesses,
-    ingress,
-    ingressProcesses,
+    ...running,
     workers: await Promise.all(
       workers.map(async (worker) => {
         const hosts = (await source.deployment(worker))?.hosts ?? [];

@@ -4,6 +4,7 @@ import type { Keyring } from "../../keys/seal.ts";
 import type { GatewayHandle } from "../../contract/gateway.ts";
 import type { IdleWorkers } from "../idle.ts";
 import type { HeldIdentities } from "../identities.ts";
+import type { MemoryGroups } from "../../process/memory-groups.ts";
 import type { RunDirectory } from "../../process/run-directory.ts";
 import type { Sandbox } from "../../process/walls/sandbox-kinds.ts";
 import type { SharedSlots } from "../shared-slots.ts";
@@ -40,6 +41,7 @@ export interface GenerationContext {
     readonly accessKeys: string;
   };
   readonly limits: ProcessLimits;
+  readonly memoryGroups: MemoryGroups;
   /** Where origins listen that DNS records name. */
   readonly originPort: number;
   /** ms */

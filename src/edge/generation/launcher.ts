@@ -241,9 +241,9 @@ export class Launcher {
       ...(this.events === null ? [] : [this.events]),
     ]);
     void this.#interrupted.wake();
-    return limited(started, limitsFor(this.#version, this.#context.limits), () =>
-      this.#context.probe(this.#folder.inRun(PROBE)),
-    );
+    const { limits, memoryGroups } = this.#context;
+    const probe = (): Promise<void> => this.#context.probe(this.#folder.inRun(PROBE));
+    return limited(started, limitsFor(this.#version, limits), probe, memoryGroups);
   }
 
   /** Its sockets beside its own and the probe's. */

@@ -3,6 +3,7 @@ import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { promisify } from "node:util";
 import type { WorkerVersion } from "../../contract/change-feed.ts";
 import type { Run } from "../../process/kept.ts";
+import type { MemoryGroups } from "../../process/memory-groups.ts";
 
 /** What one process of a Worker may take. */
 export interface ProcessLimits {
@@ -32,15 +33,18 @@ export interface LimitedRun extends Run {
  * Keeps a process that has answered its first probe within its limits, until it ends.
  * @param probe resolves when the process has answered; it does without the Worker's code, but not
  * while that computes
+ * @param groups where the kernel counts its memory as well. Null, the default: it does not
  */
 export async function limited(
   run: Run,
   limits: ProcessLimits,
   probe: () => Promise<void>,
+  groups: MemoryGroups | null = null,
 ): Promise<LimitedRun> {
   const { pid } = run;
   preferForOom(pid);
   const most = limits.memory === 0 ? Infinity : await limitMemory(pid, limits.memory);
+  const group = limits.memory === 0 ? null : await groups?.limit(pid, bytesAbove(limits.memory));
   let cause: string | null = null;
   const kill = (why: string): void => {
     cause ??= why;
@@ -58,8 +62,10 @@ export async function limited(
   timer.unref();
   const ended = run.ended.then((how) => {
     clearInterval(timer);
+    const isKilled = group?.exceeded() === true;
+    void group?.remove();
     if (cause !== null) return cause;
-    const isMemory = limits.memory > 0 && OUT_OF_MEMORY.test(how);
+    const isMemory = limits.memory > 0 && (isKilled || OUT_OF_MEMORY.test(how));
     return isMemory ? `it exceeded its memory limit of ${limits.memory} MiB: ${how}` : how;
   });
   return { pid, ended, stop: (grace) => run.stop(grace), memory: () => residentBytes(pid) };
@@ -93,7 +99,7 @@ function preferForOom(pid: number): void {
  * @returns the bytes of RAM at which a watch has to end it, where the kernel does not
  */
 async function limitMemory(pid: number, heap: number): Promise<number> {
-  const above = Math.max(256, heap * 2) * MIB;
+  const above = bytesAbove(heap);
   const begun = statusOf(pid, "VmData");
   if (begun === null) return Infinity;
   try {
@@ -105,6 +111,11 @@ async function limitMemory(pid: number, heap: number): Promise<number> {
     // No util-linux here. The watch is coarser, but it is one.
   }
   return (residentBytes(pid) ?? 0) + above;
+}
+
+/** What a process may take beyond what it began with. @param heap MiB */
+function bytesAbove(heap: number): number {
+  return Math.max(256, heap * 2) * MIB;
 }
 
 const MIB = 1024 * 1024;

@@ -11,17 +11,20 @@ import { FILTER_FD, INFO_FD, type Sandbox } from "./sandbox-kinds.ts";
  *
  * The network is the machine's: `connect()` with TLS works in no other way, and which addresses
  * workerd may reach is its own configuration's business.
+ * @param limit whether the kernel is told, too, that there may be no namespaces within: it takes a
+ * /proc/sys that can be written to, which containers and services hardened by systemd do not have.
+ * The filter forbids them as well
  */
 export async function bubblewrap(
   bwrap: string,
   program: string,
-  filter: Buffer | null,
+  { filter, limit }: { readonly filter: Buffer | null; readonly limit: boolean },
 ): Promise<Sandbox> {
   const version = await run(bwrap, ["--version"]).catch(() => "bubblewrap");
   const around = [
     ["--die-with-parent", "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"],
     ["--unshare-cgroup-try", "--cap-drop", "ALL"],
-    / 0\.[0-7]\./.test(version) ? [] : ["--disable-userns"],
+    !limit || / 0\.[0-7]\./.test(version) ? [] : ["--disable-userns"],
     ...[...(await librariesOf(program)), ...READABLE].map((path) => ["--ro-bind-try", path, path]),
     ["--ro-bind", program, PROGRAM, "--symlink", PROGRAM, "/proc/self/exe"],
     ["--dev-bind", "/dev/urandom", "/dev/urandom", "--dev-bind", "/dev/null", "/dev/null"],

@@ -25,14 +25,8 @@ export async function findSandbox(
 ): Promise<Sandbox> {
   const refused: string[] = [];
   if (mode !== "off") {
-    const bwrap = await findCommand("bwrap");
-    if (bwrap === null) refused.push("bubblewrap is not installed");
-    else {
-      const sandbox = await bubblewrap(bwrap, program, seccompFilter());
-      const reason = await tried(sandbox);
-      if (reason === null) return sandbox;
-      refused.push(reason);
-    }
+    const wrapped = await bubblewrapped(program, refused);
+    if (wrapped !== null) return wrapped;
     const user = await userSandbox(program, top, refused);
     if (user !== null) return user;
     if (mode === "required") {
@@ -43,6 +37,22 @@ export async function findSandbox(
   }
   const why = mode === "off" ? "--sandbox off" : refused.join("; ");
   return unprivileged(program, why);
+}
+
+/** @param refused gets why not */
+async function bubblewrapped(program: string, refused: string[]): Promise<Sandbox | null> {
+  const bwrap = await findCommand("bwrap");
+  if (bwrap === null) {
+    refused.push("bubblewrap is not installed");
+    return null;
+  }
+  for (const limit of [true, false]) {
+    const sandbox = await bubblewrap(bwrap, program, { filter: seccompFilter(), limit });
+    const reason = await tried(sandbox);
+    if (reason === null) return sandbox;
+    if (!refused.includes(reason)) refused.push(reason);
+  }
+  return null;
 }
 
 /** @param refused gets why not */

@@ -5,7 +5,7 @@ import { makeAuthority, type TestAuthority, type TestCertificate } from "../../t
 import { mutate, type Mutation } from "../../test/helpers/mutate.ts";
 import { openOpenssl } from "../../test/helpers/openssl.ts";
 import { Failure } from "../failures/failures.ts";
-import { LONGEST_LIST, readSignedList } from "./signed-revocation-list.ts";
+import { LONGEST_LIST, MOST_REVOKED, readSignedList } from "./signed-revocation-list.ts";
 import * as x509 from "./x509.ts";
 
 const DAY = 86_400_000;
@@ -84,7 +84,46 @@ test("a list from the future and a list that is too long are refused", async () 
   await assert.rejects(read(Buffer.alloc(LONGEST_LIST + 1, 48)), refused(/longer than/));
 });
 
-function make(extensions: x509.Extension[]): Promise<x509.X509Crl> {
+test("the numbers of a list are those that the library reads, with reasons and without", async () => {
+  const numbers = ["01", "7f", "0080", "00ff01", "12".repeat(20)];
+  const made = await make([], {
+    entries: numbers.map((serialNumber, i) => ({
+      serialNumber,
+      revocationDate: new Date(),
+      ...(i % 2 === 1 && { reason: x509.X509CrlReason.keyCompromise }),
+    })),
+  });
+  const { serials } = await read(new Uint8Array(made.rawData));
+  assert.deepEqual(serials, ["01", "7F", "80", "FF01", "12".repeat(20)]);
+  const byLibrary = made.entries.map((one) => one.serialNumber.toUpperCase());
+  assert.deepEqual(
+    byLibrary.map((one) => one.replace(/^(?:00)+(?=..)/, "")),
+    serials,
+  );
+});
+
+test("a list has 5,000 entries at most, and little besides them", async () => {
+  const entries = Array.from({ length: MOST_REVOKED + 1 }, (_, i) => ({
+    serialNumber: (0x100000 + i).toString(16),
+    revocationDate: new Date(),
+  }));
+  const more = await make([], { entries });
+  await assert.rejects(read(new Uint8Array(more.rawData)), refused(/more than 5000 entries/));
+  const named = await make([], { issuer: "CN=a, ".repeat(1_000).slice(0, -2) });
+  await assert.rejects(read(new Uint8Array(named.rawData)), refused(/no revocation list/));
+  const long = await make([], { issuer: `CN=${"a".repeat(70_000)}` });
+  await assert.rejects(read(new Uint8Array(long.rawData)), refused(/besides its entries/));
+});
+
+test("control characters in the name of a list's CA are not told", async () => {
+  const made = await make([], { issuer: "CN=a\u001b[31m" });
+  await assert.rejects(read(new Uint8Array(made.rawData)), refused(/issuer, CN=a[^\p{Cc}]+$/u));
+});
+
+function make(
+  extensions: x509.Extension[],
+  wanted: Partial<Pick<x509.X509CrlCreateParams, "issuer" | "entries">> = {},
+): Promise<x509.X509Crl> {
   return x509.X509CrlGenerator.create({
     issuer: authority.certificate.subject,
     thisUpdate: new Date(),
@@ -92,6 +131,7 @@ function make(extensions: x509.Extension[]): Promise<x509.X509Crl> {
     signingAlgorithm: { name: "ECDSA", hash: "SHA-256" },
     signingKey: authority.keys.privateKey,
     extensions,
+    ...wanted,
   });
 }
 

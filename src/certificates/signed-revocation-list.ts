@@ -3,6 +3,8 @@ import { AsnConvert } from "@peculiar/asn1-schema";
 import { id_ce_issuingDistributionPoint, IssuingDistributionPoint } from "@peculiar/asn1-x509";
 import { X509Certificate } from "node:crypto";
 import { Failure } from "../failures/failures.ts";
+import { visibleLine } from "../terminal/visible.ts";
+import { splitList, TooManyEntries } from "./revocation-entries.ts";
 import * as x509 from "./x509.ts";
 
 /** What a CA says it has taken back, once its signature was checked. */
@@ -28,8 +30,9 @@ export interface ReadingTerms {
 export const LONGEST_LIST: number = 512 * 1024;
 export const MOST_REVOKED: number = 5_000;
 
-/** A certificate of a list is three values, and five more where it tells a reason. */
-const berOptions = { maxNodes: 12 * MOST_REVOKED, maxDepth: 20, maxContentLength: LONGEST_LIST };
+/** Bytes of what a list says besides its entries: whose it is, and of when. */
+const LONGEST_REST = 64 * 1024;
+const berOptions = { maxNodes: 1_000, maxDepth: 20, maxContentLength: LONGEST_REST };
 
 /** ms that the clock of a CA may be ahead. */
 const AHEAD = 5 * 60_000;
@@ -43,11 +46,11 @@ export async function readSignedList(
   { authorities, now }: ReadingTerms,
 ): Promise<SignedRevocationList> {
   if (bytes.length > LONGEST_LIST) throw invalid(`it is longer than ${LONGEST_LIST} bytes`);
-  const crl = parse(derOf(bytes));
+  const { crl, serials } = parse(derOf(bytes));
   try {
     refuseOtherKinds(crl);
     const signer = await signerOf(crl, authorities);
-    const { thisUpdate, nextUpdate, entries } = crl;
+    const { thisUpdate, nextUpdate } = crl;
     // The library passes over the extensions of a list that has none, so that it could be any kind.
     if (nextUpdate === undefined) throw invalid("it does not say when the next one comes");
     if (Number.isNaN(thisUpdate.getTime() + nextUpdate.getTime())) {
@@ -56,11 +59,10 @@ export async function readSignedList(
     if (thisUpdate.getTime() > now.getTime() + AHEAD) {
       throw invalid(`it is of ${thisUpdate.toISOString()}, which is still to come`);
     }
-    if (entries.length > MOST_REVOKED) throw invalid(`it has more than ${MOST_REVOKED} entries`);
     return {
       issuer: signer.subject,
       authority: signer.fingerprint256.replaceAll(":", "").toLowerCase(),
-      serials: [...new Set(entries.map(({ serialNumber }) => evenDigits(serialNumber)))],
+      serials: [...new Set(serials.map(evenDigits))],
       thisUpdate,
       nextUpdate,
     };
@@ -80,11 +82,26 @@ function derOf(bytes: Uint8Array): Uint8Array {
   return Buffer.from(first[1]!, "base64");
 }
 
-function parse(der: Uint8Array): x509.X509Crl {
+function parse(der: Uint8Array): { readonly crl: Crl; readonly serials: readonly string[] } {
   try {
-    return new x509.X509Crl(new Uint8Array(der), { berOptions });
+    const { signed, rest, serials } = splitList(der, MOST_REVOKED);
+    if (rest.length > LONGEST_REST) {
+      throw invalid(`it has more than ${LONGEST_REST} bytes besides its entries`);
+    }
+    return { crl: new Crl(rest, signed), serials };
   } catch (cause) {
-    throw invalid("it is no revocation list, or has too many entries", cause);
+    if (cause instanceof Failure) throw cause;
+    if (cause instanceof TooManyEntries)
+      throw invalid(`it has more than ${MOST_REVOKED} entries`, cause);
+    throw invalid("it is no revocation list", cause);
+  }
+}
+
+/** A list without its entries, whose signature is verified with them. */
+class Crl extends x509.X509Crl {
+  constructor(rest: Uint8Array, signed: Uint8Array) {
+    super(new Uint8Array(rest), { berOptions });
+    this.asn.tbsCertListRaw = new Uint8Array(signed).buffer;
   }
 }
 
@@ -117,7 +134,7 @@ async function signerOf(
     const isSigned = await crl.verify({ publicKey: authority.publicKey }).catch(() => false);
     if (isSigned) return new X509Certificate(pem);
   }
-  const of = crl.issuer.slice(0, 200);
+  const of = visibleLine(crl.issuer.slice(0, 200));
   throw invalid(
     isKnown
       ? `its signature is not of ${of}, which the account knows`

@@ -131,5 +131,8 @@ test("whatever a header holds, reading it ends, and throws nothing", () => {
   readForwardedClientCert("=".repeat(200_000));
   readForwardedClientCert(`Subject="${"\\".repeat(200_000)}`);
   readForwardedClientCert("URI=;".repeat(40_000));
+  const blank = `-----BEGIN CERTIFICATE-----${" ".repeat(130_000)}`;
+  const nginx = { "x-ssl-client-verify": "SUCCESS", "x-ssl-client-cert": blank };
+  assert.equal(readProxyHeaders("nginx", nginx), "malformed");
   assert.ok(performance.now() - start < 5_000);
 });

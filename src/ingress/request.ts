@@ -23,9 +23,9 @@ export interface RequestTarget {
 export function requestTarget(request: IncomingMessage): RequestTarget | null {
   const url = request.url!;
   // The absolute form, as a proxy's clients use it, counts for more than `Host` (RFC 9112, 3.2.2).
-  const absolute = /^https?:\/\/([^/?#]*)([^#]*)$/i.exec(url);
+  const absolute = ABSOLUTE.exec(url);
   const authority = absolute?.[1] ?? request.headers.host ?? "";
-  const rest = absolute?.[2] ?? url;
+  const rest = absolute === null ? url : (absolute[2] ?? "");
   const path = rest === "" || rest.startsWith("?") ? `/${rest}` : rest;
   const [, host, port = "0"] = AUTHORITY.exec(authority) ?? [];
   if (host === undefined || Number(port) > 65_535 || !path.startsWith("/") || hasTwoHosts(request))
@@ -33,6 +33,8 @@ export function requestTarget(request: IncomingMessage): RequestTarget | null {
   return { authority, host: host.toLowerCase().replace(/\.$/, ""), path };
 }
 
+/** One character begins its path or its query: otherwise a long one would take the square of its length. */
+const ABSOLUTE = /^https?:\/\/([^/?#]*)([/?][^#]*)?$/i;
 const AUTHORITY = /^([a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?$/i;
 
 /** Node takes the first and drops the others; another server might take the last. */

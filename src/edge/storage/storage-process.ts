@@ -11,6 +11,7 @@ import { publishSocket, unready } from "../generation/generation-folder.ts";
 import { limited } from "../generation/worker-limits.ts";
 import { startWorkerd, type WorkerdLine } from "../generation/workerd.ts";
 import { ask } from "./ask.ts";
+import { endWithClock } from "./clock-watch.ts";
 import { layOut } from "./modules.ts";
 
 /** What a storage process is made of. */
@@ -125,7 +126,8 @@ export class StorageProcess {
       throw error;
     }
     // One statement that does not end would have everything of the account wait for ever.
-    return await limited(process, { memory: 0, cpu: this.#options.cpu }, () => this.#probe());
+    const limits = { memory: 0, cpu: this.#options.cpu };
+    return endWithClock(await limited(process, limits, () => this.#probe()));
   }
 
   /** Resolves when it answers: a call without a capability is refused, and reaches no data. */

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { startPlatform } from "./helpers/platform.ts";
+import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
 import { scriptForm } from "./helpers/script-form.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "countersign-full-"));
@@ -25,6 +25,13 @@ test(
         });
       await query("CREATE TABLE a (x)");
       await platform.api("POST", "/accounts/{account}/r2/buckets", { name: "files" });
+      const queue = await platform.api("POST", "/accounts/{account}/queues", { queue_name: "q" });
+      const messages = `/accounts/{account}/queues/${queue.json.result.queue_id}/messages`;
+      const sent = () => platform.api("POST", messages, { body: "x".repeat(100_000) });
+      assert.equal((await sent()).status, 200);
+      const namespace = await platform.api("POST", "/accounts/{account}/storage/kv/namespaces", {
+        title: "values",
+      });
       const bindings = [{ type: "r2_bucket", name: "FILES", bucket_name: "files" }];
       const form = scriptForm(
         { compatibility_date: "2026-11-01", bindings },
@@ -49,6 +56,18 @@ test(
       assert.match(told, /"failure":"(disk_full|storage_unavailable)"/);
       assert.ok([503, 507].includes(refused.status), told);
       assert.equal((await query("SELECT * FROM nowhere")).status, 400, "the statement's own fault");
+      // So may its log.
+      let message = await sent();
+      for (let n = 0; message.status === 200 && n < 100; n += 1) message = await sent();
+      assert.equal(message.status, 507, JSON.stringify(message.json));
+      for (const [store, place] of [
+        ["KV", `/storage/kv/namespaces/${namespace.json.result.id}/values/a`],
+        ["R2", "/r2/buckets/files/objects/a"],
+      ] as const) {
+        const { status, text } = await upload(platform, place, 6_000_000);
+        assert.equal(status, 507, `${store}: ${text}`);
+        assert.match(text, /disk_full/);
+      }
       // One of three waited for ever.
       for (let n = 0; n < 8; n += 1) {
         const signal = AbortSignal.timeout(30_000);
@@ -76,6 +95,20 @@ const PUTS = `export default {
     return new Response(await env.FILES.put("file", new Uint8Array(size)).then((file) => file.size, String));
   },
 };`;
+
+/** A value of KV, or an object of R2. */
+async function upload(
+  { ready }: TestPlatform,
+  path: string,
+  bytes: number,
+): Promise<{ status: number; text: string }> {
+  const response = await fetch(`${ready.api}/accounts/${ready.accountId}${path}`, {
+    method: "PUT",
+    headers: { authorization: `Bearer ${ready.token}` },
+    body: new Uint8Array(bytes),
+  });
+  return { status: response.status, text: await response.text() };
+}
 
 function url(n: number): string {
   return `https://example.com/${"x".repeat(1500)}/${n}`;

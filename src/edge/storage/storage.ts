@@ -12,6 +12,7 @@ import { Capabilities, CAPABILITY_HEADER } from "./capabilities.ts";
 import { dataProcess } from "./data-config.ts";
 import { ask } from "./ask.ts";
 import { Objects } from "./objects.ts";
+import { refuseWithoutRoom } from "./room.ts";
 import { StorageProcess } from "./storage-process.ts";
 import { removeUnfinished } from "./unfinished-files.ts";
 import { removeUnnamed } from "./unnamed-files.ts";
@@ -56,7 +57,7 @@ export class Storage {
     await this.#options.links.add(path, keyOf(accountId), kind, this.#target(accountId));
   }
 
-  /** @throws Failure `storage_unavailable` */
+  /** @throws Failure `storage_unavailable`, `disk_full` */
   async request(request: StorageRequest): Promise<StorageAnswer> {
     const { accountId, kind, id, destroys = false } = request;
     const isQueue = kind === "queue";
@@ -76,12 +77,15 @@ export class Storage {
     const asked = { folder, socket: kind, ...request, headers };
     for (let tries = 1; ; tries += 1) {
       try {
-        return await ask(asked);
+        const answer = await ask(asked);
+        await refuseWithoutRoom(this.folderOf(accountId), request, answer);
+        return answer;
       } catch (cause) {
         // The value to be stored did not arrive, which is not the storage's fault.
         if (cause instanceof Failure) throw cause;
         const { code = "" } = cause as NodeJS.ErrnoException;
         if (tries === MOST_TRIES || !mayBeRepeated(request, code)) {
+          await refuseWithoutRoom(this.folderOf(accountId), request);
           throw new Failure("storage_unavailable", { cause });
         }
         // Each change of an account's queues starts their process again.

@@ -23,6 +23,9 @@ import { makeAuthority, type TestAuthority, type TestCertificate } from "./helpe
 import { program } from "./helpers/program.ts";
 import { until } from "./helpers/until.ts";
 
+/** Bytes: more than kernels keep for a connection. */
+const LARGE = 32 * 1024 * 1024;
+const LARGE_STEP = 4 * 1024 * 1024;
 const folder = mkdtempSync(join(tmpdir(), "countersign-sidecar-"));
 const SEED = {
   allow: [
@@ -78,6 +81,7 @@ afterEach(async () => {
 
 async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
   if (request.url === "/slow") await wait(700);
+  if (request.url === "/large") return void response.end(Buffer.alloc(LARGE));
   response.end(`${request.method} ${await text(request)}`);
 }
 
@@ -360,6 +364,55 @@ test("a body in chunks of one byte reaches the service whole, in hundreds of byt
 test("a client whose TLS carries next to nothing is cut", { skip: withoutOpenssl }, async () => {
   const { url } = await serve(`http://127.0.0.1:${port}`);
   assert.ok(await padded(Number(new URL(url).port)));
+});
+
+test("a stranger's refused upgrade ends the connection, though the stranger keeps it open", async () => {
+  const { url } = await serve();
+  const at = { host: "127.0.0.1", port: Number(new URL(url).port), allowHalfOpen: true };
+  const raw = connectTcp(at);
+  const socket = connect({ socket: raw, ca: ca.pem });
+  let said = "";
+  socket.on("data", (chunk: Buffer) => (said += chunk.toString()));
+  socket.on("error", () => {});
+  await once(socket, "secureConnect");
+  socket.write("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+  await until(() => said.includes("certificate_missing"));
+  // Only a socket that is gone answers more bytes with a reset.
+  let code = "";
+  raw.on("error", (error: NodeJS.ErrnoException) => (code = error.code!));
+  await until(() => {
+    if (code === "") raw.write("more");
+    return code !== "";
+  });
+  assert.match(code, /^(ECONNRESET|EPIPE)$/);
+});
+
+test("a caller that takes nothing of an answer is cut, one that reads slowly gets it whole", async () => {
+  const { url } = await serve(`http://127.0.0.1:${port}`, "--client-stalled", "2");
+  const [unread, slow] = await Promise.all(
+    ["/large", "/large"].map(async (path) => {
+      const agent = new Agent({ keepAlive: true });
+      const { chain: cert, key } = callers.a;
+      const request = send(url + path, { agent, ca: ca.pem, cert, key }).end();
+      request.on("error", () => {});
+      const [response] = (await once(request, "response")) as [IncomingMessage];
+      return response;
+    }),
+  );
+  const cut = once(unread!, "error");
+  let length = 0;
+  for await (const chunk of slow!) {
+    if (
+      Math.floor((length + (chunk as Buffer).length) / LARGE_STEP) > Math.floor(length / LARGE_STEP)
+    )
+      await wait(500);
+    length += (chunk as Buffer).length;
+  }
+  assert.equal(length, LARGE);
+  // It finds out when it reads.
+  unread!.resume();
+  const [{ code }] = (await cut) as [NodeJS.ErrnoException];
+  assert.equal(code, "ECONNRESET");
 });
 
 test("a service that is away is a 502 with a code", async () => {

@@ -2,11 +2,13 @@ import { createSecureContext } from "node:tls";
 import { startSidecar, type KeyPair, type Sidecar } from "countersign-origin/sidecar";
 import { SteadyRequest } from "../forward/steady-request.ts";
 import { withinPipeline } from "../network/pipelined.ts";
+import { StalledReaders } from "../network/stalled-readers.ts";
 import { TlsFloods } from "../network/tls-floods.ts";
 import { listenFailure } from "../network/listen-failure.ts";
 import { colorsFor, writeJson, writeLine, type Io } from "../terminal/io.ts";
 import { StopSignal } from "../terminal/stop-signal.ts";
 import { readDestination, readListen } from "./origin-options.ts";
+import { limit } from "./start-numbers.ts";
 import { fileFollower, openTrust, type TrustFlags } from "./origin-trust.ts";
 
 export interface ServeFlags extends TrustFlags {
@@ -14,6 +16,7 @@ export interface ServeFlags extends TrustFlags {
   readonly cert: string;
   readonly key: string;
   readonly to: string;
+  readonly clientStalled: string;
   readonly json?: true;
 }
 
@@ -23,6 +26,9 @@ export async function serveOrigin(io: Io, flags: ServeFlags): Promise<void> {
   const to = readDestination(flags.to);
   const log = (message: string): void => writeLine(io.stderr, message);
   const floods = new TlsFloods();
+  const stalled = limit("--client-stalled", flags.clientStalled, [1, 86_400]) * 1000;
+  // What a raw service sends may wait for a person who has its client's screen full.
+  const readers = new StalledReaders(to.protocol === "http" ? stalled : 0);
   using stop = new StopSignal();
   await using stack = new AsyncDisposableStack();
   const followed = fileFollower({ io, stack, log });
@@ -44,7 +50,10 @@ export async function serveOrigin(io: Io, flags: ServeFlags): Promise<void> {
       log,
       incoming: SteadyRequest,
       bounded: withinPipeline,
-      secured: (socket) => floods.watch(socket),
+      secured: (socket) => {
+        floods.watch(socket);
+        readers.connection(socket);
+      },
     }).catch((error: unknown) => {
       throw listenFailure("the sidecar", listen, error as NodeJS.ErrnoException);
     }),

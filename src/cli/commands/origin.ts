@@ -28,6 +28,11 @@ function addServe(group: Command, io: Io): void {
     .option("--api <url>", "follow this platform; its first word must fit the CAs of --trust")
     .option("--account <id>", "the account to follow, and whose Workers a policy file means")
     .option("--cache <file>", "keep what the platform said last, for a start without it")
+    .option(
+      "--client-stalled <s>",
+      "seconds that a client over HTTP may take nothing of an answer; 0: no limit",
+      "300",
+    )
     .option("--json", "one JSON object on stdout once it is ready: `{ready, url}`")
     .addHelpText(
       "after",

@@ -227,6 +227,8 @@ function sentenceOf(error: NodeJS.ErrnoException): string {
 
 function answerRaw(socket: TLSSocket, status: number, body: string): void {
   if (socket.destroyed) return;
+  // Node's server has taken its hands off the connection: one that is only ended stays for as long as the client pleases.
+  socket.once("finish", () => socket.destroy());
   const head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}`;
   const length = `Content-Length: ${Buffer.byteLength(body)}`;
   socket.end(

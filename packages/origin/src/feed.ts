@@ -50,7 +50,7 @@ export interface FeedCheck {
 
 /** @throws FeedError if the feed is not signed for this account, is older than the last one, or cannot be read */
 export function readFeed(jws: string, check: FeedCheck): ReadFeed {
-  const [head, body, signature, ...more] = jws.trim().split(".");
+  const [head, body, signature, ...more] = jws.trim().split(".", 4);
   if (head === undefined || body === undefined || signature === undefined || more.length > 0) {
     throw new FeedError("the feed is not a signed message");
   }
@@ -71,7 +71,7 @@ export function readFeed(jws: string, check: FeedCheck): ReadFeed {
  * @throws FeedError if it is not signed for this account, or cannot be read
  */
 export function readKeptFeed(jws: string, account: string): ReadFeed {
-  const [, body = ""] = jws.trim().split(".");
+  const [, body = ""] = jws.trim().split(".", 2);
   const { authorities } = json(body) as Partial<FeedPayload>;
   if (!isTexts(authorities)) throw new FeedError("the feed names no CA");
   return readFeed(jws, { account, authorities, after: 0, now: null });

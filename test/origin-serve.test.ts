@@ -518,6 +518,7 @@ test("what cannot be used is said at the start", async () => {
     [["--to", "ftp://x"], 2, "sidecar_option_malformed"],
     [["--to", "http://x/path"], 2, "sidecar_option_malformed"],
     [[...to, "--listen", "8443"], 2, "sidecar_option_malformed"],
+    [[...to, "--client-stalled", "soon"], 2, "usage"],
     [[...to, "--cache", "x"], 2, "sidecar_option_malformed"],
     [[...to, "--api", "https://x"], 2, "sidecar_option_malformed"],
     [[...to, "--trust", "http://192.0.2.1", "--account", "x"], 2, "sidecar_option_malformed"],

@@ -5,6 +5,7 @@ import type { SecureContextOptions, SecureVersion, TLSSocket } from "node:tls";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Duplex } from "node:stream";
 import { guarded } from "../forward/guarded.ts";
+import { closeSoon } from "../forward/sockets.ts";
 import { Failure } from "../failures/failures.ts";
 import { calledBy } from "../certificates/shown.ts";
 import { temporaryAuthority, type DevAuthority } from "./authority.ts";
@@ -171,7 +172,8 @@ class Origin implements DevOrigin {
       this.#saw(seeHead(request));
       this.#front.upgrade(request, socket, head);
     } else {
-      socket.end("HTTP/1.1 501 Not Implemented\r\nconnection: close\r\n\r\n");
+      socket.write("HTTP/1.1 501 Not Implemented\r\nconnection: close\r\n\r\n");
+      closeSoon(socket);
     }
   }
 

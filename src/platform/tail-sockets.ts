@@ -2,6 +2,7 @@ import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { WebSocket, WebSocketServer } from "ws";
 import type { Tails } from "../control/workers/tails.ts";
+import { closeSoon } from "../forward/sockets.ts";
 
 /** The WebSockets of `wrangler tail`, at the address of the API. */
 export class TailSockets implements Disposable {
@@ -68,7 +69,8 @@ function takeUnmasked(webSocket: WebSocket): void {
 }
 
 function refuse(socket: Duplex): void {
-  socket.end("HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+  socket.write("HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+  closeSoon(socket);
 }
 
 /** wrangler's first message: `{"debug":false}`. */

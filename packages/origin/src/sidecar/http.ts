@@ -227,13 +227,13 @@ function sentenceOf(error: NodeJS.ErrnoException): string {
 
 function answerRaw(socket: TLSSocket, status: number, body: string): void {
   if (socket.destroyed) return;
-  // Node's server has taken its hands off the connection: one that is only ended stays for as long as the client pleases.
-  socket.once("finish", () => socket.destroy());
   const head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}`;
   const length = `Content-Length: ${Buffer.byteLength(body)}`;
-  socket.end(
+  socket.write(
     [head, "Content-Type: application/json", length, "Connection: close", "", body].join("\r\n"),
   );
+  // Node's server has taken its hands off the connection: one that is only ended stays for as long as the client pleases.
+  socket.destroySoon();
 }
 
 function headOf(answer: IncomingMessage, isUpgrade: boolean): string {

@@ -170,6 +170,11 @@ describe("users of their own for the platform's processes", { skip: whyNot() }, 
     const { checks } = JSON.parse(stdout) as { checks: { name: string; finding: string }[] };
     const { finding } = checks.find(({ name }) => name === "users")!;
     assert.equal(finding, users(platform));
+    const limits = checks.find(({ name }) => name === "memory limits")!.finding;
+    assert.match(
+      limits,
+      /^the kernel limits each Worker's: RLIMIT_DATA(, and a cgroup each|; no cgroups: )/,
+    );
     const file = join(temporary, "backup.db");
     await countersign(["backup", file, "--data", dataFolder]);
     await platform.end("SIGTERM");

@@ -108,6 +108,15 @@ async function checkUsers(status: PlatformStatus | null, folder: string): Promis
 /** What keeps the memory of Workers within `--worker-memory`. */
 async function checkMemoryLimits(status: PlatformStatus | null): Promise<Check> {
   const name = "memory limits";
+  if (process.platform !== "linux") {
+    const fix = "Run no Worker here whose author you do not trust.";
+    return {
+      name,
+      result: "warning",
+      finding: "of JavaScript's heap alone: those of all memory take Linux",
+      fix,
+    };
+  }
   const { isInForce, summary } = status?.memoryGroups ?? { isInForce: false, summary: null };
   const groups =
     summary === null ? "" : isInForce ? `, and ${summary}` : `; no cgroups: ${summary}`;

@@ -13,7 +13,7 @@ import { FILTER_FD, INFO_FD, type Sandbox } from "./sandbox-kinds.ts";
  * workerd may reach is its own configuration's business.
  * @param limit whether the kernel is told, too, that there may be no namespaces within: it takes a
  * /proc/sys that can be written to, which containers and services hardened by systemd do not have.
- * The filter forbids them as well
+ * The filter, where there is one, forbids them as well
  */
 export async function bubblewrap(
   bwrap: string,

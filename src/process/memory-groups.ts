@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { constants, readFileSync, writeFileSync } from "node:fs";
 import { access, mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import { findGroup, managerOf } from "./memory-group-place.ts";
@@ -203,7 +203,7 @@ function moveAll(pids: readonly number[], path: string): void {
 
 async function limitedBelow(base: string): Promise<string[]> {
   const names = await readdir(base);
-  return names.filter((name) => basename(name).startsWith(PREFIX)).map((name) => join(base, name));
+  return names.filter((name) => name.startsWith(PREFIX)).map((name) => join(base, name));
 }
 
 /** A group is busy for a moment after its last process has ended. */

@@ -2,13 +2,14 @@ import assert from "node:assert/strict";
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { copyFileSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { before, test } from "node:test";
+import { after, before, test } from "node:test";
 import { onLines } from "../../src/process/lines.ts";
 
 // The unit for systemd, cgroups of version 2 and real Workers, on a machine that QEMU emulates, whatever this one has.
 // It takes about five minutes. As root, on Debian: apt-get install qemu-system-x86 busybox-static kmod cpio
 
 const root = join(import.meta.dirname, "../..");
+const cache = join(root, "node_modules/.cache/machine");
 const skip = whyNot();
 const found = new Map<string, string>();
 /** ms */
@@ -16,11 +17,13 @@ const LONGEST = 20 * 60_000;
 
 before(async () => {
   if (skip !== false) return;
-  const folder = join(root, "node_modules/.cache/machine");
-  const kernel = unpackKernel(folder);
-  const files = packFirstFiles(folder, kernel);
+  const kernel = unpackKernel(cache);
+  const files = packFirstFiles(cache, kernel);
   await emulate(kernel.image, files);
 });
+
+// A kernel's package takes 400 MB.
+after(() => rmSync(cache, { recursive: true, force: true }));
 
 test("the unit's service runs Workers in a sandbox", { skip }, () => {
   assert.match(found.get("sandbox")!, /^Workers are sandboxed \(bubblewrap/);
